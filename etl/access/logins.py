@@ -118,21 +118,19 @@ def add(
                 name=sql.Identifier(setting),
                 value=sql.Literal(value),
             )
-        path = sql.SQL(", ").join(map(sql.Identifier, _path(connection, role)))
+        path = sql.SQL(", ").join(map(sql.Identifier, path_of(connection, role)))
         run(connection, "access/logins.search_path", login=name, database=database, path=path)
     return Added(role, password, tuple(name for name in guarded if name not in wanted))
 
 
-def _path(connection: psycopg.Connection[Any], role: Role) -> Iterator[str]:
+def path_of(connection: psycopg.Connection[Any], role: Role) -> tuple[str, ...]:
     """Where names without a schema are looked for.
 
     On a cluster a dimension is read where loads change it: looks at persons are noted there.
     """
     live = layout.found(connection, LIVE.schemas)
-    for schema in role.path:
-        if schema == live.warehouse and live.has_history:
-            yield live.history
-        yield schema
+    before = {live.warehouse: (live.history,)} if live.has_history else {}
+    return tuple(name for schema in role.path for name in (*before.get(schema, ()), schema))
 
 
 def drop(connection: psycopg.Connection[Any], login: str) -> bool:

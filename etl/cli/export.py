@@ -122,6 +122,8 @@ def _show(done: make.Export, request: make.Request) -> None:
             f"{changed:,} texts that a spreadsheet would run begin with an apostrophe now; the "
             "manifest counts them by table."
         )
+    for name, why in done.left_out.items():
+        screen.write_line(f"{name} was left out: {why.rstrip('.')}.")
     as_of = done.load.as_of or "no day yet"
     screen.write_line(
         f"{len(done.tables):,} tables, {done.size_bytes / _MIB:,.1f} MiB, read as "

@@ -134,9 +134,15 @@ def _column(
 
 
 def _profiled(connection: psycopg.Connection[Any], relation: Relation) -> Relation:
+    """The relation with numbers of its rows; one that a cluster does not read says why instead."""
     if relation.schema not in PROFILED:
         return relation
-    rows, found = profiles(connection, relation.schema, relation.name, relation.columns)
+    try:
+        with connection.transaction():
+            rows, found = profiles(connection, relation.schema, relation.name, relation.columns)
+    except psycopg.errors.FeatureNotSupported as error:
+        why = error.diag.message_primary or "Citus refuses to read it."
+        return replace(relation, meaning=f"{relation.meaning} {why}")
     columns = zip(relation.columns, found, strict=True)
     return replace(
         relation,

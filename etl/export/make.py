@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
+from psycopg import sql
 
+from etl.access import logins
 from etl.access.roles import Right, Role
 from etl.db.arrow_copy import batches
 from etl.db.connection import reading
@@ -25,9 +27,10 @@ from etl.export import sheets, tables
 from etl.export.duck import DuckFile
 from etl.export.formats import CsvTable, FileRows, Opened, ParquetTable, Writer, Written
 from etl.export.sheets import SheetTable
-from etl.export.tables import Table
+from etl.export.tables import Found, Table
 from etl.files.checksums import sha256_of, sync
 from etl.files.whole import may_write, whole_folder
+from etl.schema import layout
 from etl.warehouse.tables import LIVE
 
 MANIFEST = "manifest.json"
@@ -90,12 +93,13 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A whole export."""
+    """A whole export; ``left_out``: tables that a cluster does not read, each with the reason."""
 
     folder: Path
     load: Load
     tables: list[Exported]
     size_bytes: int
+    left_out: dict[str, str]
 
 
 def export(connection: psycopg.Connection[Any], request: Request, watcher: Watcher) -> Export:
@@ -105,16 +109,13 @@ def export(connection: psycopg.Connection[Any], request: Request, watcher: Watch
     not there or not for the role, a load that is not kept, a folder that may not be written, a
     disk without room, a table too long for a sheet.
     """
-    with reading(connection, request.role.path):
-        schemas = _schemas(connection, request)
-        found = tables.chosen(
-            connection,
-            request.role,
-            schemas,
-            request.asked,
-            is_known=request.as_known is not None,
-            keeps_end=request.file_format == DUCKDB,
-        )
+    path = logins.path_of(connection, request.role)
+    is_on_nodes = layout.found(connection, LIVE.schemas).has_history
+    found, left_out = _answered(connection, request, path) if is_on_nodes else ([], {})
+    with reading(connection, path):
+        if not is_on_nodes:
+            asked = _asked_for(connection, request, path)
+            found = tables.described(connection, asked, keeps_end=request.file_format == DUCKDB)
         if request.file_format == XLSX:
             _require_sheets(connection, found)
         load = _load(connection, request.as_known)
@@ -124,15 +125,18 @@ def export(connection: psycopg.Connection[Any], request: Request, watcher: Watch
         with whole_folder(to, COMMAND) as partial:
             done = _write(connection, partial, request.file_format, found, load, watcher)
             _require_same(connection, found)
-            size = _write_manifest(partial, request, load, done)
-    return Export(to, load, done, size)
+            size = _write_manifest(partial, request, load, done, left_out)
+    return Export(to, load, done, size, left_out)
 
 
-def _schemas(connection: psycopg.Connection[Any], request: Request) -> list[str]:
+def _schemas(
+    connection: psycopg.Connection[Any], request: Request, path: Sequence[str]
+) -> list[str]:
     """Where the tables are; of what was known, the session is put there first."""
     role = request.role
     if request.as_known is None:
-        return [schema for schema in role.path if schema in LIVE.schemas.names]
+        known = (*LIVE.schemas.names, LIVE.schemas.history)
+        return [schema for schema in path if schema in known]
     kept = (LIVE.schemas.as_known, LIVE.schemas.limited_as_known)
     schemas = [s for s in kept if role.rights.get(s, Right.REFUSED) is not Right.REFUSED]
     if not schemas:
@@ -149,6 +153,56 @@ def _schemas(connection: psycopg.Connection[Any], request: Request) -> list[str]
             error.diag.message_hint or "ledger.load lists the loads.",
         ) from error
     return schemas
+
+
+def _asked_for(
+    connection: psycopg.Connection[Any], request: Request, path: Sequence[str]
+) -> dict[str, Found]:
+    schemas = _schemas(connection, request, path)
+    is_known = request.as_known is not None
+    return tables.asked_for(connection, request.role, schemas, request.asked, is_known=is_known)
+
+
+def _answered(
+    connection: psycopg.Connection[Any], request: Request, path: Sequence[str]
+) -> tuple[list[Table], dict[str, str]]:
+    """The tables that a cluster reads for the role, and of the others the reason why not.
+
+    Before the transaction of the export: once a plan was shown in one, Citus asks the coordinator
+    as it asks nodes, where no login has their secret. Raises ``UsageError`` where one of the others
+    is named, or none is left.
+    """
+    with reading(connection, path):
+        found = _asked_for(connection, request, path)
+    refused = {name: _refusal(connection, request.role, name, found[name]) for name in found}
+    left_out = {name: why for name, why in refused.items() if why}
+    named = [name for name in left_out if request.asked not in ("", tables.ALL)]
+    if named or (left_out and len(left_out) == len(found)):
+        name = (named or list(left_out))[0]
+        raise UsageError(
+            f"{name} cannot be exported: {left_out[name]}.",
+            "docs/cluster.md says what a cluster does not read. Nothing was exported.",
+        )
+    left = {name: found[name] for name in found if name not in left_out}
+    with reading(connection, path):
+        return tables.described(connection, left, keeps_end=request.file_format == DUCKDB), left_out
+
+
+def _refusal(
+    connection: psycopg.Connection[Any], role: Role, name: str, found: Found
+) -> str | None:
+    """Why a cluster does not read a relation for the role; nothing where it does."""
+    try:
+        run(connection, "export/export.first_row", relation=sql.Identifier(found.schema, name))
+    except psycopg.errors.FeatureNotSupported as error:
+        return (error.diag.message_primary or "Citus refuses it").rstrip(".")
+    except psycopg.errors.InsufficientPrivilege:
+        return f"the role {role.short} has no right on the nodes where its rows lie"
+    except psycopg.errors.ConnectionFailure:
+        if connection.closed:
+            raise
+        return f"Citus would connect to a node in the name of the role {role.short}, and cannot"
+    return None
 
 
 def _load(connection: psycopg.Connection[Any], as_known: int | None) -> Load:
@@ -274,7 +328,13 @@ def _require_same(connection: psycopg.Connection[Any], found: Sequence[Table]) -
         )
 
 
-def _write_manifest(folder: Path, request: Request, load: Load, done: Sequence[Exported]) -> int:
+def _write_manifest(
+    folder: Path,
+    request: Request,
+    load: Load,
+    done: Sequence[Exported],
+    left_out: Mapping[str, str],
+) -> int:
     """Write what the folder contains, and let it be on disk; bytes of the files."""
     paths = sorted({file.path for one in done for file in one.written.files})
     files = [
@@ -291,6 +351,7 @@ def _write_manifest(folder: Path, request: Request, load: Load, done: Sequence[E
         "as_of": load.as_of,
         "as_known_after_load": request.as_known,
         "tables": [_said(one) for one in done],
+        **({"left_out": left_out} if left_out else {}),
         "files": files,
     }
     path = folder / MANIFEST
@@ -316,7 +377,20 @@ def _said(one: Exported) -> dict[str, Any]:
 
 
 def act_as(connection: psycopg.Connection[Any], role: Role) -> None:
-    """Let a session read with the rights of a role; ``UsageError`` where its login has none."""
+    """Let a session read with the rights of a role; ``UsageError`` where its login has none.
+
+    On a cluster nodes are asked in the name of who acts, and no role logs in there: the login has
+    to be one of the role.
+    """
+    if layout.found(connection, LIVE.schemas).has_history:
+        if scalar(connection, "export/export.has_role", {"role": role.name}):
+            return
+        raise UsageError(
+            f"The login {connection.info.user} has not got the role {role.short}, and on a cluster "
+            "it cannot act as it: nodes are asked in the name of a login.",
+            "make db-url ROLE= prints the address of a login that has the role: name it in "
+            "DATABASE_URL.",
+        )
     try:
         run(connection, "export/export.act_as", {"role": role.name})
     except psycopg.errors.InsufficientPrivilege as error:

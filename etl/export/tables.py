@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pyarrow as pa
@@ -28,6 +28,14 @@ _INSTANT_OF_ZONE = "timestamp with time zone"
 _NUMBER = "numeric"
 _DOLLARS = "numeric(18,2)"
 _LONG_NUMBER = "numeric(38,20)"
+
+
+class Found(NamedTuple):
+    """A relation that a role reads: its schema, number and description."""
+
+    schema: str
+    relation_id: int
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +92,24 @@ class Table:
         }
 
 
-def relations(
-    connection: psycopg.Connection[Any], schemas: Sequence[str]
-) -> dict[str, tuple[str, int, str]]:
-    """What the session may read in these schemas: schema, number and description by name."""
+def relations(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> dict[str, Found]:
+    """What the session may read in these schemas, by name."""
     found = run(connection, "export/export.relations", {"schemas": list(schemas)})
-    return {name: (schema, number, said) for name, schema, number, said in found}
+    return {name: Found(*row) for name, *row in found}
 
 
-def chosen(
+def asked_for(
     connection: psycopg.Connection[Any],
     role: Role,
     schemas: Sequence[str],
     asked: str,
     *,
     is_known: bool,
-    keeps_end: bool,
-) -> list[Table]:
-    """The tables that somebody asks for, names with commas between; the marts where none is named.
+) -> dict[str, Found]:
+    """The relations that somebody asks for, names with commas between; the marts where none is.
 
     ``is_known``: of the tables as they were known after a load, of which all are meant where none
-    is named. ``keeps_end``: a version that nothing has ended is valid until 9999-12-31, as in the
-    warehouse, instead of nothing. Raises ``UsageError`` for a name that the role has no table of.
+    is named. Raises ``UsageError`` for a name that the role has no table of.
     """
     there = relations(connection, schemas)
     names = [name for part in asked.split(",") if (name := part.strip())]
@@ -116,9 +120,18 @@ def chosen(
     for name in names:
         if name not in there:
             raise _not_there(connection, role, name, sorted(there), is_known=is_known)
-    return [
-        _table(connection, name, *there[name], keeps_end=keeps_end) for name in dict.fromkeys(names)
-    ]
+    return {name: there[name] for name in names}
+
+
+def described(
+    connection: psycopg.Connection[Any], found: Mapping[str, Found], *, keeps_end: bool
+) -> list[Table]:
+    """Relations as tables to export.
+
+    ``keeps_end``: a version that nothing has ended is valid until 9999-12-31, as in the warehouse,
+    instead of nothing.
+    """
+    return [_table(connection, name, *found[name], keeps_end=keeps_end) for name in found]
 
 
 def _not_there(

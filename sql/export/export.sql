@@ -14,6 +14,16 @@ where l.rolname = session_user and r.rolname = any(%(roles)s)
 order by r.rolname
 limit 1;
 
+-- name: has_role
+-- Whether the login was given a role. One row.
+select exists(
+    select 1
+    from pg_auth_members as m
+    inner join pg_roles as r on m.roleid = r.oid
+    inner join pg_roles as l on m.member = l.oid
+    where l.rolname = session_user and r.rolname = %(role)s
+);
+
 -- name: relations
 -- The relations that the session may read in some schemas, each name where it is found first. One
 -- row per name.
@@ -85,6 +95,12 @@ from (
     from {relation}
     limit %(most)s + 1  -- noqa: AM09, any of them: they are counted
 ) as counted;
+
+-- name: first_row
+-- A row of a relation, by which it is known whether nodes answer. No or one row.
+select 1
+from {relation}
+limit 1;  -- noqa: AM09, any of them
 
 -- name: copy
 -- The rows of a relation, as CSV.

@@ -127,6 +127,7 @@ def test_only_config_reads_the_environment() -> None:
 OPEN_TRANSACTIONS = {
     "audit/session.py": "who looked, and what was disclosed",
     "access/logins.py": "logins and their roles",
+    "dictionary/read.py": "reads, each relation for itself",
     "operations/judge.py": "reads; what may not be read is left out",
     "db/connection.py": "reading(), in which nothing can be written",
     "operations/deprecation.py": "cubes that are made no more",
