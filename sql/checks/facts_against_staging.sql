@@ -126,10 +126,7 @@ stored_groups as materialized (
 ),
 
 differing as materialized (
-    select coalesce(s.part, f.part) as part
-    from staged_groups as s
-    full join stored_groups as f on s.part = f.part
-    where coalesce(s.part, f.part) is not null and {group_differs}
+    {groups_that_differ}
 ),
 
 staged_differing as materialized (

@@ -119,15 +119,19 @@ hashtext(  -- noqa: PRS, a value
     s.claim_id
 ) >> (select g.bits from grouping as g)
 
--- name: group_differs
--- Whether a group of staging is other than that of the facts, or has a row to be looked at by itself. As
--- few as a comparison with one value finds are expected: then they are what is kept in memory when
--- rows are joined to them. A fragment.
-case  -- noqa: PRS, a condition
-    when s.may_be_gone or s.facts is distinct from f.facts or s.whole is distinct from f.whole
-        then 1
-    else 0
-end = 1
+-- name: groups_that_differ
+-- The groups of staging that are other than those of the facts, or have a row to be looked at by itself.
+-- As few as a comparison with one value finds are expected: then they are what is kept in memory when
+-- rows are joined to them. One row per group.
+select coalesce(s.part, f.part) as part
+from staged_groups as s
+full join stored_groups as f on s.part = f.part
+where coalesce(s.part, f.part) is not null
+    and case
+        when s.may_be_gone or s.facts is distinct from f.facts or s.whole is distinct from f.whole
+            then 1
+        else 0
+    end = 1;
 
 -- name: claims_resent
 -- The claims of which earlier states are kept: staging has several rows of them. One row per claim.
