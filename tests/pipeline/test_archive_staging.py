@@ -120,6 +120,7 @@ def twin(admin_url: str, template: str, tmp_path: Path) -> Iterator[Warehouse]:
         yield made
 
 
+@pytest.mark.slow
 def test_every_run_that_asks_for_old_rows_gives_the_same(
     warehouse: Warehouse, twin: Warehouse
 ) -> None:
@@ -172,6 +173,7 @@ def sent(warehouse: Warehouse) -> None:
     warehouse.incremental(1)
 
 
+@pytest.mark.slow
 def test_command_shows_then_does_and_says_what_it_cannot(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,7 @@ def test_days_in_another_order_give_the_rows_of_one_server(
     load_both(warehouse, on_cluster, [DAYS[day] for day in order])
 
 
+@pytest.mark.slow
 def test_restatement_and_a_second_full_load_give_the_rows_of_one_server(
     warehouse: Warehouse, on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

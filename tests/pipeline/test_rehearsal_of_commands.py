@@ -324,6 +324,7 @@ def test_no_view_of_what_nodes_know_calls_a_function_that_reads_the_coordinators
     assert on_cluster.value("select count(*) from as_known.fact_enrollment") == after_one == 1
 
 
+@pytest.mark.slow
 def test_checks_look_at_everything_on_a_cluster(
     on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,6 +381,7 @@ def test_what_touches_no_row_of_a_build_is_done_on_a_cluster(
     assert "passes with at most 2 rows" in thresholds.change(on_cluster.connection, wanted)
 
 
+@pytest.mark.slow
 def test_members_who_are_listed_outside_stay_erased_in_the_first_loads_of_a_cluster(
     warehouse: Warehouse, on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,6 +187,7 @@ def test_a_disclosure_that_cannot_be_is_refused(
     assert two_members.rows("select count(*) from audit.disclosure") == [(0,)]
 
 
+@pytest.mark.slow
 def test_commands_of_the_record(two_members: Record, warehouse: Warehouse, tmp_path: Path) -> None:
     file = tmp_path / "log.json"
     file.write_text(json.dumps(line(two_members, 1, statement="x 'M1'")) + "\n", encoding="utf-8")
