@@ -23,18 +23,24 @@ def by_two(
     tasks: Sequence[_Task],
     do: Callable[[psycopg.Connection[Any], _Task], _Answer],
     on_answer: Callable[[_Answer], None] = lambda _: None,
+    on_error: Callable[[_Task], None] = lambda _: None,
 ) -> list[_Answer]:
     """What ``do`` answers for each of the tasks, in their order, each a transaction of its own.
 
     ``do`` is called in two threads, ``on_answer`` in this one, as answers come. The first error
-    ends both sessions and is raised.
+    ends both sessions and is raised. ``on_error`` is called with each task that failed, the first
+    one first, also where it failed in the commit.
     """
     left = InTurn(enumerate(tasks))
 
     def work(session: psycopg.Connection[Any]) -> Iterator[tuple[int, _Answer]]:
         for place, task in left:
-            with worker.part(session, load.load_id, load.build):
-                answer = do(session, task)
+            try:
+                with worker.part(session, load.load_id, load.build):
+                    answer = do(session, task)
+            except Exception:
+                on_error(task)
+                raise
             yield place, answer
 
     found: dict[int, _Answer] = {}

@@ -76,15 +76,16 @@ def _fill_by_two(
     """Fill all tables, each of the two sessions the next that is left; counts by kind."""
 
     def fill(session: psycopg.Connection[Any], detail: Detail) -> dict[str, int]:
-        try:
-            with logged(context, load, detail.table):
-                return merge_facts.fill_detail(session, detail, current_load)
-        except Exception:
-            # The other one is ended by this, and is not at fault.
-            current.feed = current.feed or feed_of(detail)
-            raise
+        with logged(context, load, detail.table):
+            return merge_facts.fill_detail(session, detail, current_load)
 
-    filled = by_two(context, load, DETAILS, fill, lambda _: context.watcher.advance(1))
+    def note_fault(detail: Detail) -> None:
+        # The other one is ended by this, and is not at fault.
+        current.feed = current.feed or feed_of(detail)
+
+    filled = by_two(
+        context, load, DETAILS, fill, lambda _: context.watcher.advance(1), on_error=note_fault
+    )
     return {kind: count for counts in filled for kind, count in counts.items()}
 
 

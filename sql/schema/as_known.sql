@@ -105,15 +105,19 @@ with {schema/as_known.point}
 
 {schema/as_known.both};
 
+-- name: grown_by_then
+-- {table} as it was known after a load, whose number the statement around it has.
+select {columns}
+from {table} as kept
+where kept.load_id <= {known};
+
 -- name: grown_from_point
 -- {table} as it was known at the point that as_known_at() set; without one as it is.
 --
 -- For a table that only grows.
 with {schema/as_known.point}
 
-select {columns}
-from {table} as kept
-where kept.load_id <= {known};
+{schema/as_known.grown_by_then};
 
 -- name: kept_on_nodes_function
 -- {table} as it was known after a load. Citus has no functions in SQL with an argument over what it
@@ -150,10 +154,7 @@ as $known$
 declare
     known_load_id bigint := {known_load}($1);
 begin
-    return query
-    select {columns}
-    from {table} as kept
-    where kept.load_id <= known_load_id;
+    return query {schema/as_known.grown_by_then};
 end
 $known$;
 
